@@ -71,6 +71,7 @@ class Engine:
         self._next_share_s = float("-inf")
         self._has_ended_workers = False
         self._failures = Failures(agenda, ledger, callbacks)
+        self._failures.tidy_earlier()
         self._marked_arms: set[str] = set()
         # Reentrant: a signal handler may call `stop` in the thread that is already in `stop`.
         self._lock = threading.RLock()
@@ -130,6 +131,8 @@ class Engine:
                 self._warn_of_changed_code(trial)
                 self.ledger.attempt(trial, code, key)
                 return task
+            # The store needs it, too, in case that this home is lost.
+            self.callbacks.files.follow(trial)
             self.rungs.take_in(trial)
 
     def _share_files(self, task: Task) -> bool:

@@ -109,6 +109,17 @@ class Failures:
             tidy(trial_folder(self._ledger.folder, trial.number), trial.outcome, keep_pruned=keep)
             self._callbacks.files.settle(trial, keeps_checkpoints=keep)
 
+    def tidy_earlier(self) -> None:
+        """Tidy what an earlier driver has pruned, where machines do not share the home: it may not have fetched that.
+
+        Without this, checkpoints that are kept would stay in the store alone, and the others for ever.
+        """
+        if self._callbacks.files.is_shared:
+            return
+        for trial in self._ledger.trials.values():
+            if trial.outcome == words.OUTCOME_PRUNED and not self._agenda.wants_evaluation(trial):
+                self.tidy(trial)
+
     def _displace(self, task: Task, loss: str, place: str) -> None:
         """Record that a trial has lost its machine or its process, which is not a failure unless it happens repeatedly.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from ruamel.yaml import YAML
 
 from orchestrator.errors import UserError
 from orchestrator.exchange.shared import LIST, fetch_shared
-from orchestrator.exchange.snapshots import StoredFile, fetch, find_base, list_writers, read_snapshot
+from orchestrator.exchange.snapshots import fetch, find_base, list_writers
 from orchestrator.exchange.sweep_files import FILES, list_drivers, name_driver
 from orchestrator.exchange.trial_files import FETCHED, is_of_training
 from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
@@ -27,8 +26,7 @@ from orchestrator.state.sweep_state import SweepState
 from orchestrator.state.trial import Trial
 from orchestrator.storage import durable, json_lines
 from orchestrator.storage.address import make_absolute
-from orchestrator.storage.objects import ObjectStore, StoreError
-from reports import vocabulary as words
+from orchestrator.storage.objects import ObjectStore
 
 PATIENCE_S = 30.0
 """How long the store is waited for at a time."""
@@ -166,48 +164,17 @@ def _put_in_place(home: Path, arrived: Path, path: Path) -> None:
 
 
 def _fetch_trial(store: ObjectStore, folder: Path, driver: str, trial: Trial) -> set[str]:
-    """Fetch a trial's folder, with its checkpoints if it has ended and keeps them; return what the store has lost."""
+    """Fetch a trial's folder, with its checkpoints if it has ended; return what the store has lost."""
     prefix, target = trial_prefix(folder.name, trial.number), trial_folder(folder, trial.number)
     writers = list_writers(store, prefix)
     base = find_base(store, prefix, writers, Writer(driver, trial.attempts + 1), trial.id)
     if base is None:
         return {"all of its files"} if trial.decided_epochs else set()
-    has_ended = trial.outcome not in (None, words.OUTCOME_PRUNED)
-    lost = _fetch_sound(store, f"{prefix}/{base}", target, lambda name: has_ended or not is_of_training(name))
+    has_ended = trial.outcome is not None
+    results = [fetch(store, f"{prefix}/{base}", target, lambda name: has_ended or not is_of_training(name), {})]
     for writer in writers:
         if writer.evaluation and writer.follows(base):
-            lost |= _fetch_sound(store, f"{prefix}/{writer}", target, lambda name: True)
-    if trial.outcome is not None:
+            results.append(fetch(store, f"{prefix}/{writer}", target, lambda name: True, {}))
+    if has_ended:
         durable.write_whole(target / FETCHED, json.dumps({"attempt": trial.attempts}))
-    return lost
-
-
-def _fetch_sound(store: ObjectStore, prefix: str, target: Path, is_wanted: Callable[[str], bool]) -> set[str]:
-    """Fetch a folder without what the store has lost of it, and return that; the arguments are those of `fetch`.
-
-    Raises:
-        StoreError: the store does not answer.
-    """
-    try:
-        fetch(store, prefix, target, is_wanted, {})
-        return set()
-    except StoreError:
-        snapshot = read_snapshot(store, prefix)
-        files = snapshot.files if snapshot is not None else {}
-        lost = {_unit(name) for name, file in files.items() if is_wanted(name) and not _is_sound(store, file, target)}
-        if not lost:
-            raise
-    fetch(store, prefix, target, lambda name: is_wanted(name) and _unit(name) not in lost, {})
-    return lost
-
-
-def _unit(name: str) -> str:
-    """Return the file, or the folder of files that are of use together only, such as `media/best`."""
-    return "/".join(name.split("/")[:2])
-
-
-def _is_sound(store: ObjectStore, file: StoredFile, folder: Path) -> bool:
-    """Return whether a file is in the store as it was written; it is read into another file of a folder for that."""
-    durable.make_folder(folder)
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        return store.get(file.key, Path(temporary) / "file") == file.content
+    return {name for fetched in results if fetched is not None for name in fetched.lost}

@@ -7,28 +7,23 @@ because of it. All other files are fetched from the store, most of them by a thr
 from __future__ import annotations
 
 import contextlib
-import json
-import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.exchange.folder_writer import FolderWriter, settle_files
 from orchestrator.exchange.follower import HURRIED_S, Follower
 from orchestrator.exchange.home_outboxes import HomeOutboxes
 from orchestrator.exchange.no_exchange import SharedHome
 from orchestrator.exchange.shared import LIST, publish, travels
-from orchestrator.exchange.snapshots import drop_folders, fetch, find_base, list_writers, read_epochs, read_snapshot
+from orchestrator.exchange.snapshots import Damaged, GivenUp
 from orchestrator.exchange.sweep_files import SweepFiles, token_key
-from orchestrator.exchange.trial_files import FETCHED, is_of_home, is_of_training
-from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
+from orchestrator.exchange.trial_fetcher import TrialFetcher
+from orchestrator.exchange.writers import driver_prefix
 from orchestrator.plugins.corpora import share_corpus
-from orchestrator.state.curve import TAKEN_OVER
-from orchestrator.state.paths import OUTBOX, TRAINED_MODELS, TRIAL_LOG, trial_folder
+from orchestrator.state.paths import TRAINED_MODELS, TRIAL_LOG, trial_folder
 from orchestrator.storage import durable
 from orchestrator.storage.json_lines import Line
-from orchestrator.storage.objects import Content, ObjectStore, StoreError
-from reports import vocabulary as words
+from orchestrator.storage.objects import ObjectStore, StoreError
 
 if TYPE_CHECKING:
     from orchestrator.state.ledger import Ledger
@@ -71,14 +66,18 @@ class Exchange(SharedHome):
         self._folder = ledger.folder
         self._home = ledger.folder.parent
         self._read_logs = read_logs
-        self._store = ObjectStore(uri, lambda line: None, DRIVER_PATIENCE_S)
+        self._is_hurried: Callable[[], bool] = lambda: False
+        self._store = ObjectStore(uri, self._hurry, DRIVER_PATIENCE_S)
         self._files = SweepFiles(self._store, self._folder, driver)
         self._outboxes = HomeOutboxes(self._folder)
         self._paths: set[Path] = set()
-        self._present: dict[int, dict[str, Content]] = {}
-        self._settled: dict[int, bool] = {}
-        self._follower = Follower(self._fetch_whole, say)
-        self._fetching = threading.RLock()
+        self._fetcher = TrialFetcher(self._store, self._folder, driver, lambda: self._is_hurried())
+        self._follower = Follower(self._fetch_rest, say)
+
+    def _hurry(self, line: str) -> None:
+        """Let the store be waited for no longer, once the user wants to stop; it is called before each new try."""
+        if self._is_hurried():
+            self._store.patience_s = HURRIED_S
 
     def write_token(self, token: str) -> None:
         """Write what machines have to find in the store, to know that it is the driver's.
@@ -147,21 +146,8 @@ class Exchange(SharedHome):
         if models - self._paths:
             self._publish(models, lambda what, done, total: None)
         if trial.origin is not None:
-            # Its first epochs were taken over from a trial in the home. If it was trained further, the store has more
-            # than this home: another one may have been lost with what it had fetched.
-            prefix, folder = self._place(trial)
-            if self._find_base(trial, list_writers(self._store, prefix)) is None:
-                first = Writer(self.driver, TAKEN_OVER)
-                FolderWriter(self._store, f"{prefix}/{first}", folder, trial.id).push()
-
-    def _place(self, trial: Trial) -> tuple[str, Path]:
-        """Return the prefix of a trial in the store, and its folder in the home."""
-        return trial_prefix(self._folder.name, trial.number), trial_folder(self._folder, trial.number)
-
-    def _find_base(self, trial: Trial, writers: Iterable[Writer]) -> Writer | None:
-        """Return the attempt with which a trial's next one would begin."""
-        following = Writer(self.driver, trial.attempts + 1)
-        return find_base(self._store, self._place(trial)[0], writers, following, trial.id)
+            # Its first epochs were taken over from a trial in the home.
+            self._fetcher.push_taken_over(trial)
 
     def read_last_row(self, trial: Trial) -> Line:
         """Return the row of the last epoch that was reported, which the next attempt may have to train again."""
@@ -183,67 +169,28 @@ class Exchange(SharedHome):
 
     def settle(self, trial: Trial, *, keeps_checkpoints: bool) -> None:
         """Keep the checkpoints of a pruned trial in the store only if it keeps them in the home."""
-        self._settled[trial.number] = keeps_checkpoints
+        self._fetcher.settle(trial, keeps_checkpoints=keeps_checkpoints)
+        if not self._fetcher.has_fetched(trial):
+            self.follow(trial)
 
     def fetch(self, trial: Trial) -> None:
         """Fetch what a trial has written: all but its checkpoints, and these too once it has ended.
+
+        What the store has lost of it is looked for again by the thread, and said there.
 
         Raises:
             StoreError: the store could not be read.
             OSError: the disk is full.
         """
-        with self._fetching:
-            self._fetch(trial)
+        with contextlib.suppress(Damaged):
+            try:
+                self._fetcher.fetch(trial)
+            except GivenUp:
+                # Without the other files an evaluation would have to be repeated.
+                self._fetcher.fetch(trial, leaves_checkpoints=True)
 
-    def _fetch_whole(self, number: int, is_last: bool) -> bool:
-        """Fetch what a trial has written, and return whether that is all; the last time nobody writes any more."""
-        with self._fetching:
-            return self._fetch(self._ledger.trials[number], is_last=is_last)
-
-    def _fetch(self, trial: Trial, *, is_last: bool = False) -> bool:
-        prefix, folder = self._place(trial)
-        writers = list_writers(self._store, prefix)
-        base = self._find_base(trial, writers)
-        if base is None:
-            return True
-        # The attempt may be one of an earlier home, and its evaluation of this one.
-        evaluations = [writer for writer in writers if writer.evaluation and writer.follows(base)]
-        evaluated = read_snapshot(self._store, f"{prefix}/{evaluations[-1]}") if evaluations else None
-        later = evaluated.files if evaluated else {}
-        outcome, present = trial.outcome, self._present.setdefault(trial.number, {})
-        is_pruned = outcome == words.OUTCOME_PRUNED
-        # Who has written all epochs that were reported writes no more once the trial has ended. An evaluation with an
-        # outbox has trained the last epoch again.
-        done = [
-            writer
-            for writer in (base, *(evaluations[-1:] if OUTBOX in later else []))
-            if is_last or outcome is None or read_epochs(self._store, f"{prefix}/{writer}", trial.since) >= trial.epochs
-        ]
-        has_ended = bool(outcome and done) and not (is_pruned and trial.number not in self._settled)
-        with_checkpoints = has_ended and (not is_pruned or self._settled[trial.number])
-
-        def is_wanted(name: str) -> bool:
-            return not is_of_home(name) and (with_checkpoints or not is_of_training(name))
-
-        def is_of_base(name: str) -> bool:
-            return is_wanted(name) and name not in later
-
-        fetched = [fetch(self._store, f"{prefix}/{base}", folder, is_of_base, present)]
-        if evaluations:
-            fetched.append(fetch(self._store, f"{prefix}/{evaluations[-1]}", folder, is_wanted, present))
-        # An attempt from which the newest one did not go on may have left more.
-        drop_folders(folder, [name for snapshot in fetched if snapshot for name in snapshot.files], present)
-        # What went before the newest attempt is not read any more: it began with a copy of that.
-        for writer in writers:
-            if base.follows(writer) or writer in evaluations[:-1]:
-                self._store.delete_below(f"{prefix}/{writer}")
-        if has_ended:
-            for writer in done:
-                settle_files(
-                    self._store, f"{prefix}/{writer}", lambda name: is_of_training(name) and not with_checkpoints
-                )
-            durable.write_whole(folder / FETCHED, json.dumps({"attempt": trial.attempts}))
-        return bool(done)
+    def _fetch_rest(self, number: int, is_last: bool) -> bool:
+        return self._fetcher.fetch_rest(self._ledger.trials[number], is_last=is_last)
 
     def fetch_log(self, trial: Trial) -> None:
         """Fetch the log from the store, or from the machine on which the process has died if that still answers."""
@@ -252,7 +199,7 @@ class Exchange(SharedHome):
             self.fetch(trial)
         text = self._read_logs(self.uri, self._folder.name, trial.number)
         if text and text != (path.read_text(errors="replace") if path.exists() else ""):
-            with self._fetching:
+            with self._fetcher.lock(trial):
                 durable.make_folder(path.parent)
                 durable.write_whole(path, text)
 
@@ -266,23 +213,14 @@ class Exchange(SharedHome):
         Raises:
             StoreError: the sweep's log could not be sent before the block.
         """
+        self._is_hurried = is_hurried
         self._files.send()
         for trial in self._ledger.trials.values():
-            if trial.attempts and not self._has_fetched(trial):
+            if (trial.attempts or trial.origin is not None) and not self._fetcher.has_fetched(trial):
                 self.follow(trial)
-        try:
-            with self._follower.run(self._files.send_sometimes, is_hurried):
-                yield
-        finally:
-            self._store.patience_s = HURRIED_S if is_hurried() else DRIVER_PATIENCE_S
+        with self._follower.run(self._files.send_sometimes, is_hurried):
+            yield
 
     def close(self) -> None:
         """Send the end of the sweep's log."""
-        self._follower.attempt("send", self._files.send)
-
-    def _has_fetched(self, trial: Trial) -> bool:
-        try:
-            text = (trial_folder(self._folder, trial.number) / FETCHED).read_text()
-        except FileNotFoundError:
-            return False
-        return trial.outcome is not None and json.loads(text) == {"attempt": trial.attempts}
+        self._follower.attempt("send", self._files.send_rest)

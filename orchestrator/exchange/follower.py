@@ -8,18 +8,27 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from orchestrator.exchange.snapshots import Damaged
+from orchestrator.exchange.snapshots import Damaged, GivenUp
 from orchestrator.storage.objects import StoreError
 
 TURN_S = 1.0
 """The longest time from one turn of the thread to the next."""
-LATE_S = 3.0
-"""The time after which a trial is fetched again of which something is still on its way."""
+LATE_S, MAX_LATE_S = 3.0, 240.0
+"""The times after which a trial is fetched again of which something is still on its way; they double."""
 LOOK_EVERY_S = 0.2
 """The time between two looks at whether the user wants to stop."""
 HURRIED_S = 3.0
 """How long is waited for the thread, and for the store, once the user wants to stop."""
+
+
+@dataclass(frozen=True)
+class Late:
+    """A trial of which something is on its way, or lost: when it is due again, and how long after the last time."""
+
+    due_s: float
+    pause_s: float
 
 
 class Follower:
@@ -36,8 +45,7 @@ class Follower:
         self._fetch = fetch
         self._say = say
         self._waiting: queue.Queue[int] = queue.Queue()
-        self._late: set[int] = set()
-        self._late_since_s = 0.0
+        self._late: dict[int, Late] = {}
         self._ended = threading.Event()
         self._troubles: dict[str, str] = {}
 
@@ -68,12 +76,9 @@ class Follower:
         while not self._ended.is_set():
             self.attempt("send", in_each_turn)
             numbers |= self._take(TURN_S)
-            if time.monotonic() > self._late_since_s + LATE_S:
-                numbers |= self._late
-                self._late.clear()
-                self._late_since_s = time.monotonic()
+            numbers |= {number for number, late in self._late.items() if late.due_s < time.monotonic()}
             self._fetch_all(numbers, is_hurried)
-        numbers |= self._take(0.0) | self._late
+        numbers |= self._take(0.0) | self._late.keys()
         self._fetch_all(numbers, is_hurried, is_last=True)
 
     def _take(self, wait_s: float) -> set[int]:
@@ -95,12 +100,16 @@ class Follower:
         try:
             is_whole = self._fetch(number, is_last)
             self._troubles.pop(str(number), None)
-        except Damaged as error:
-            # The store answers: the other trials can be fetched.
-            self._note_trouble(str(number), str(error))
+        except GivenUp:
+            return
+        except (Damaged, ValueError) as error:
+            # The store answers: the other trials can be fetched. A ValueError comes of what nobody has written so.
+            self._note_trouble(str(number), str(error), "The sweep goes on without, and looks for it again later.")
             is_whole = False
+        late = self._late.pop(number, None)
         if not is_whole:
-            self._late.add(number)
+            pause_s = LATE_S if late is None else min(2 * late.pause_s, MAX_LATE_S)
+            self._late[number] = Late(time.monotonic() + pause_s, pause_s)
 
     def attempt(self, kind: str, work: Callable[[], None]) -> bool:
         """Do something that is done again later if it fails; say once why it fails, and return whether it succeeded.
@@ -112,12 +121,14 @@ class Follower:
         try:
             work()
         except (StoreError, OSError) as error:
-            self._note_trouble(kind, str(error))
+            self._note_trouble(
+                kind, str(error), "What is missing in the home is fetched later, at the latest by the next resume."
+            )
             return False
         self._troubles.pop(kind, None)
         return True
 
-    def _note_trouble(self, kind: str, reason: str) -> None:
+    def _note_trouble(self, kind: str, reason: str, what_follows: str) -> None:
         if kind not in self._troubles and reason not in self._troubles.values():
-            self._say(f"{reason}. What is missing in the home is fetched later, at the latest by the next resume.")
+            self._say(f"{reason}. {what_follows}")
         self._troubles[kind] = reason

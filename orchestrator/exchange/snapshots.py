@@ -8,6 +8,7 @@ and a writer that has lost the network and comes back late changes nothing that 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +32,10 @@ STAGED = ".fetching"
 
 class Damaged(StoreError):
     """The store answers, but has lost something of one folder."""
+
+
+class GivenUp(StoreError):
+    """The user wants to stop: what was about to be fetched is fetched at the next start."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,20 @@ class Snapshot:
     files: Mapping[str, StoredFile]
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """What came of fetching a folder.
+
+    Attributes:
+        snapshot: the folder as its writer has left it.
+        lost: what was left out, because the store does not have it as it was written: paths of files, and of folders
+            of which all files belong together.
+    """
+
+    snapshot: Snapshot
+    lost: frozenset[str]
+
+
 def list_writers(store: ObjectStore, prefix: str) -> list[Writer]:
     """Return who has written something of a trial that can be read, the last one last."""
     names = [key.removeprefix(f"{prefix}/").split("/") for key in store.list(prefix)]
@@ -84,7 +103,7 @@ def read_snapshot(store: ObjectStore, prefix: str) -> Snapshot | None:
         manifest = json.loads(text or b"null")
         files = {name: StoredFile(**fields) for name, fields in manifest["files"].items() if is_inside(name)}
         return Snapshot(manifest["trial"], files)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
@@ -97,18 +116,23 @@ def read_epochs(store: ObjectStore, prefix: str, since: int) -> int:
         since: the first attempt that counts.
 
     Raises:
+        Damaged: the store has lost the outbox.
         StoreError: the store could not be read.
     """
+    before = None
     for _ in range(MAX_READS):
         snapshot = read_snapshot(store, prefix)
         file = snapshot.files.get(OUTBOX) if snapshot is not None else None
         if file is None:
             return 0
         text = store.read(file.key)
-        if text is not None:
+        if text is not None and Content(len(text), hashlib.sha256(text).hexdigest()) == file.content:
             lines = [json.loads(line) for line in text[: text.rfind(b"\n") + 1].splitlines()]
             return max((line["epoch"] for line in select_valid(lines, since) if "diverged" not in line), default=0)
-    return 0
+        if file == before:
+            break
+        before = file
+    raise Damaged(f"{store.uri}: {prefix}: {OUTBOX} is missing or damaged")
 
 
 def find_base(
@@ -132,36 +156,59 @@ def find_base(
 
 
 def fetch(
-    store: ObjectStore, prefix: str, folder: Path, is_wanted: Callable[[str], bool], present: dict[str, Content]
-) -> Snapshot | None:
+    store: ObjectStore,
+    prefix: str,
+    folder: Path,
+    is_wanted: Callable[[str], bool],
+    present: dict[str, Content],
+    is_given_up: Callable[[], bool] = lambda: False,
+) -> Fetched | None:
     """Write a folder from the store into a folder of this machine, as its writer left it at one moment.
 
     Args:
         store: the store.
         prefix: that of the trial, a slash, and the name of the writer.
-        folder: the folder; files that are not wanted, or that the writer does not have, stay as they are.
+        folder: the folder; files that are not wanted, that the writer does not have, or that the store has lost, stay
+            as they are.
         is_wanted: returns whether a file is wanted, by its path in the folder.
         present: what the folder has of the store already, which is not read again; it gets what is read.
+        is_given_up: returns whether no further object is to be read.
 
     Returns:
-        What the store has; None if the writer has written nothing.
+        What the store has, and has lost; None if the writer has written nothing.
 
     Raises:
-        Damaged: the store has lost a part of it.
+        Damaged: the writer replaces the folder faster than it can be read.
+        GivenUp: no further object is to be read; the folder is as it was.
         StoreError: the store could not be read.
         OSError: the disk of the folder is full.
     """
-    for _ in range(MAX_READS):
-        snapshot = read_snapshot(store, prefix)
-        if snapshot is None:
-            return None
-        wanted = {name: file for name, file in snapshot.files.items() if is_wanted(name)}
-        changed = {_unit(name) for name, file in wanted.items() if present.get(name) != file.content}
-        files = {name: file for name, file in wanted.items() if _unit(name) in changed}
-        if _fetch_files(store, folder, files):
-            present.update({name: file.content for name, file in files.items()})
-            return snapshot
-    raise Damaged(f"{store.uri}: objects that {prefix}/{MANIFEST} names are missing or damaged")
+    staged = folder / STAGED
+    before: Snapshot | None = None
+    arrived: set[str] = set()
+    try:
+        for _ in range(MAX_READS):
+            snapshot = read_snapshot(store, prefix)
+            if snapshot is None:
+                return None
+            if snapshot != before:
+                shutil.rmtree(staged, ignore_errors=True)
+                arrived.clear()
+            wanted = {name: file for name, file in snapshot.files.items() if is_wanted(name)}
+            changed = {_unit(name) for name, file in wanted.items() if present.get(name) != file.content}
+            files = {name: file for name, file in wanted.items() if _unit(name) in changed}
+            missing = {name: file for name, file in files.items() if name not in arrived}
+            # Perhaps the writer has replaced what is gone meanwhile. It is lost if the same is named once more.
+            lost = _stage(store, staged, missing, arrived, is_given_up, looks_on=snapshot == before)
+            if not lost or snapshot == before:
+                whole = {name: file.content for name, file in files.items() if _unit(name) not in lost}
+                _put_in_place(staged, folder, {_unit(name) for name in whole})
+                present.update(whole)
+                return Fetched(snapshot, frozenset(lost))
+            before = snapshot
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    raise Damaged(f"{store.uri}: {prefix}/{MANIFEST} was replaced {MAX_READS} times while it was read")
 
 
 def drop_folders(folder: Path, names: Iterable[str], present: dict[str, Content]) -> None:
@@ -186,24 +233,42 @@ def _unit(name: str) -> str:
     return "/".join(parts[:2]) if parts[0] in WHOLE_FOLDERS and len(parts) > 2 else name
 
 
-def _fetch_files(store: ObjectStore, folder: Path, files: Mapping[str, StoredFile]) -> bool:
-    """Write files from the store into a folder; return False if one is gone or damaged, and then leave the folder."""
-    staged = folder / STAGED
-    shutil.rmtree(staged, ignore_errors=True)
-    try:
-        for name, file in files.items():
-            durable.make_folder((staged / name).parent)
-            if store.get(file.key, staged / name) != file.content:
-                return False
-        for unit in sorted({_unit(name) for name in files}):
-            target = folder / unit
-            durable.make_folder(target.parent)
-            if (staged / unit).is_dir():
-                copies.sync_tree(staged / unit)
-            if target.is_dir():
-                shutil.rmtree(target)
-            (staged / unit).replace(target)
-            durable.sync_folder(target.parent)
-        return True
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+def _stage(
+    store: ObjectStore,
+    staged: Path,
+    files: Mapping[str, StoredFile],
+    arrived: set[str],
+    is_given_up: Callable[[], bool],
+    *,
+    looks_on: bool,
+) -> set[str]:
+    """Fetch files into a folder, add their names to those that have arrived, and return what is gone or damaged.
+
+    Raises:
+        GivenUp: no further object is to be read.
+    """
+    lost: set[str] = set()
+    for name, file in files.items():
+        if lost and not looks_on:
+            break
+        if is_given_up():
+            raise GivenUp(f"{store.uri}: {file.key} is read at the next start")
+        durable.make_folder((staged / name).parent)
+        if store.get(file.key, staged / name) == file.content:
+            arrived.add(name)
+        else:
+            lost.add(_unit(name))
+    return lost
+
+
+def _put_in_place(staged: Path, folder: Path, units: Iterable[str]) -> None:
+    """Replace files of a folder, and folders in it, by those that have arrived."""
+    for unit in sorted(units):
+        target = folder / unit
+        durable.make_folder(target.parent)
+        if (staged / unit).is_dir():
+            copies.sync_tree(staged / unit)
+        if target.is_dir():
+            shutil.rmtree(target)
+        (staged / unit).replace(target)
+        durable.sync_folder(target.parent)

@@ -12,7 +12,7 @@ from orchestrator.exchange.writers import driver_prefix, generation
 from orchestrator.state.home import SEARCH_SPACE
 from orchestrator.state.paths import CONTROLS, NOTICES, PREFERENCES, SWEEP_LOG, TRY_NEXT
 from orchestrator.storage import durable
-from orchestrator.storage.objects import ObjectStore
+from orchestrator.storage.objects import ObjectStore, StoreError
 
 RECORD = "storage.json"
 """In a sweep's folder: the address of its store, and the name under which this home writes there."""
@@ -20,6 +20,8 @@ FILES = (SEARCH_SPACE, CONTROLS, PREFERENCES, TRY_NEXT, NOTICES, SWEEP_LOG)
 """What is sent, the log last."""
 EVERY_S = 5.0
 """The shortest time between two looks at the files."""
+LAST_WAIT_S = 1.0
+"""How long the last files wait for those that a thread still sends: that was waited for before."""
 
 
 def token_key(sweep: str) -> str:
@@ -72,7 +74,7 @@ class SweepFiles:
         self._prefix = driver_prefix(folder.name, driver)
         self._sent: dict[str, tuple[int, int]] = {}
         self._evaluation = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._next_look_s = float("-inf")
 
     def number_evaluation(self) -> int:
@@ -102,6 +104,19 @@ class SweepFiles:
                     whole = content[: content.rfind(b"\n") + 1] if name.endswith(".jsonl") else content
                     self._store.put(f"{self._prefix}/{name}", whole)
                     self._sent[name] = signature
+
+    def send_rest(self) -> None:
+        """Send what has changed, unless the store still does not take what another thread sends.
+
+        Raises:
+            StoreError: the store could not be written, or does not take that.
+        """
+        if not self._lock.acquire(timeout=LAST_WAIT_S):
+            raise StoreError(f"{self._store.uri}: does not take the end of the sweep's log")
+        try:
+            self.send()
+        finally:
+            self._lock.release()
 
     def send_sometimes(self) -> None:
         """Send what has changed, unless that was done a moment ago; a long log takes a twentieth of the time at most.

@@ -275,7 +275,7 @@ class ObjectStore:
 
     def _try(self, what: str, work: Callable[[], Result]) -> Result:
         """Do something, repeatedly as long as it fails for a reason that may pass."""
-        deadline, pause_s = time.monotonic() + self.patience_s, FIRST_PAUSE_S
+        began_s, pause_s = time.monotonic(), FIRST_PAUSE_S
         while True:
             try:
                 self._require_folder()
@@ -288,7 +288,7 @@ class ObjectStore:
                 advice = next((text for pattern, text in ADVICE.items() if pattern.search(reason)), "")
                 # A ValueError is Arrow's, about an option such as the region.
                 is_lasting = bool(advice) or number in LASTING or isinstance(error, ValueError)
-                if is_lasting or time.monotonic() + pause_s > deadline:
+                if is_lasting or time.monotonic() + pause_s > began_s + self.patience_s:
                     raise StoreError(f"{self.uri}: can't {what}: {advice or reason}") from error
                 self._say(f"{self.uri}: can't {what} ({reason}); it is tried again in {pause_s:g} s")
             time.sleep(pause_s)

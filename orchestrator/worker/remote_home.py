@@ -21,9 +21,10 @@ from typing import Any
 
 from orchestrator.exchange.folder_writer import FolderWriter
 from orchestrator.exchange.shared import LIST, fetch_shared, travels
-from orchestrator.exchange.snapshots import fetch, find_base, list_writers, read_epochs
+from orchestrator.exchange.snapshots import Damaged, fetch, find_base, list_writers, read_epochs
+from orchestrator.exchange.trial_files import is_of_training
 from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
-from orchestrator.state.paths import BEST, CHECKPOINT, TRIAL_LOG, TRIALS
+from orchestrator.state.paths import BEST, CHECKPOINT, LAST, OUTBOX, TRAINABLE_FOLDER, TRIAL_LOG, TRIALS
 from orchestrator.storage import durable
 from orchestrator.storage.objects import ObjectStore, StoreError
 from orchestrator.worker.failure import UnfitMachine
@@ -112,7 +113,7 @@ class RemoteHome:
         base = find_base(self._store, self._prefix, writers, self.writer, self.spec.id)
         if base is not None:
             self._wait_for_epochs(f"{self._prefix}/{base}")
-            fetch(self._store, f"{self._prefix}/{base}", folder, self._is_wanted, {})
+            self._fetch_from(f"{self._prefix}/{base}")
         output = FolderWriter(self._store, f"{self._prefix}/{self.writer}", folder, self.spec.id)
         if self._is_evaluation:
             output.leave_out_present()
@@ -121,11 +122,30 @@ class RemoteHome:
     def _wait_for_epochs(self, prefix: str) -> None:
         """Wait a while until the attempt before has written all epochs that it has reported."""
         deadline = time.monotonic() + LATE_UPLOAD_S
-        while read_epochs(self._store, prefix, self.spec.since) < self.spec.reported_epochs:
+        while self._count_epochs(prefix) < self.spec.reported_epochs:
             if time.monotonic() > deadline:
                 self.lacks_epochs = True
                 return
             time.sleep(LOOK_EVERY_S)
+
+    def _count_epochs(self, prefix: str) -> int:
+        try:
+            return read_epochs(self._store, prefix, self.spec.since)
+        except Damaged:
+            return 0
+
+    def _fetch_from(self, prefix: str) -> None:
+        """Fetch what the attempt before has left, and leave out what the store has lost of it."""
+        folder = Path(self.spec.folder)
+        fetched = fetch(self._store, prefix, folder, self._is_wanted, {})
+        if fetched is None or not fetched.lost:
+            return
+        self._say(f"{self._storage.uri}: has lost {', '.join(sorted(fetched.lost))}; the trial goes on without.")
+        # Without its last checkpoint it resumes from the best one. If that or the outbox is lost, it is trained again,
+        # to the same numbers: the best one is needed at the end, and the outbox says which one it is.
+        if any(name == OUTBOX or (is_of_training(name) and name != f"{CHECKPOINT}/{LAST}") for name in fetched.lost):
+            for part in (CHECKPOINT, TRAINABLE_FOLDER):
+                shutil.rmtree(folder / part, ignore_errors=True)
 
     def _is_wanted(self, name: str) -> bool:
         return not self._is_evaluation or self.lacks_epochs or name in NEEDED_FOR_EVALUATION
@@ -148,13 +168,15 @@ class RemoteHome:
         self._upload = Upload(write)
 
     def _delete_earlier_attempts(self) -> None:
-        """Delete what an attempt has left that was killed here.
+        """Delete what an attempt before this task has left that was killed here.
 
         Not before this task has written something: an attempt that was given up, and still runs here, would write an
-        empty folder, from which this one might have begun.
+        empty folder, from which this one might have begun. For the same reason this task may be the one that was given
+        up, and the folder of a newer one is not touched.
         """
         for other in Path(self.spec.folder).parent.iterdir():
-            if other.name != str(self.writer):
+            writer = Writer.parse(other.name)
+            if writer is not None and self.writer.follows(writer):
                 shutil.rmtree(other, ignore_errors=True)
 
     def wait(self) -> None:

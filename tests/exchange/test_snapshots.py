@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from orchestrator.exchange.folder_writer import TAKEN, FolderWriter, settle_files
-from orchestrator.exchange.snapshots import fetch, find_base, list_writers, read_snapshot
+from orchestrator.exchange.snapshots import (
+    Damaged,
+    GivenUp,
+    fetch,
+    find_base,
+    list_writers,
+    read_epochs,
+    read_snapshot,
+)
 from orchestrator.exchange.writers import Writer, trial_prefix
 from orchestrator.storage.objects import Content, ObjectStore, StoreError
 
@@ -264,14 +272,52 @@ def test_a_folder_of_sounds_is_replaced_as_a_whole_and_what_is_there_is_not_read
     assert texts(copy / "media") == {"epoch_01/dog.wav": "another"}
 
 
-def test_a_damaged_object_is_not_used(store: ObjectStore, tmp_path: Path) -> None:
-    folder = tmp_path / "trial"
+def test_a_damaged_object_is_not_used_and_what_is_whole_arrives_once(store: ObjectStore, tmp_path: Path) -> None:
+    folder, copy = tmp_path / "trial", tmp_path / "copy"
     write_epoch(folder, 1)
     writer_of(store, folder, FIRST).push()
     (tmp_path / "store" / PREFIX / str(FIRST) / "000001/outbox.jsonl").write_text("9\n")
-    with pytest.raises(StoreError, match="missing or damaged"):
-        fetch_all(store, FIRST, tmp_path / "copy")
-    assert texts(tmp_path / "copy") == {}
+    present: dict[str, Content] = {}
+    copy.mkdir()
+    for _ in range(2):
+        fetched = fetch(store, f"{PREFIX}/{FIRST}", copy, lambda name: True, present)
+        assert fetched is not None and fetched.lost == {"outbox.jsonl"}
+        assert texts(copy) == {"checkpoint/last.pt": "epoch 1", "checkpoint/best.pt": "epoch 1"}
+        assert set(present) == set(texts(copy))
+    # What has arrived is not read again.
+    (tmp_path / "store" / PREFIX / str(FIRST) / "000001/checkpoint/best.pt").unlink()
+    fetched = fetch(store, f"{PREFIX}/{FIRST}", copy, lambda name: True, present)
+    assert fetched is not None and fetched.lost == {"outbox.jsonl"}
+
+
+@pytest.mark.parametrize("damage", [b"not JSON\n", None])
+def test_epochs_of_a_damaged_outbox_are_not_counted(store: ObjectStore, tmp_path: Path, damage: bytes | None) -> None:
+    folder = tmp_path / "trial"
+    folder.mkdir()
+    (folder / "outbox.jsonl").write_text('{"epoch": 1, "attempt": 1}\n')
+    writer_of(store, folder, FIRST).push()
+    assert read_epochs(store, f"{PREFIX}/{FIRST}", 1) == 1
+    stored = tmp_path / "store" / PREFIX / str(FIRST) / "000001/outbox.jsonl"
+    if damage is None:
+        stored.unlink()
+    else:
+        stored.write_bytes(damage)
+    with pytest.raises(Damaged, match=r"outbox\.jsonl is missing or damaged"):
+        read_epochs(store, f"{PREFIX}/{FIRST}", 1)
+
+
+def test_who_wants_to_stop_reads_no_further_object(store: ObjectStore, tmp_path: Path) -> None:
+    folder, asked = tmp_path / "trial", list[str]()
+    write_epoch(folder, 1)
+    writer_of(store, folder, FIRST).push()
+
+    def is_given_up() -> bool:
+        asked.append("again")
+        return len(asked) > 1
+
+    with pytest.raises(GivenUp):
+        fetch(store, f"{PREFIX}/{FIRST}", tmp_path / "copy", lambda name: True, {}, is_given_up)
+    assert len(asked) == 2 and texts(tmp_path / "copy") == {}
 
 
 def test_checkpoints_of_a_pruned_trial_are_dropped_and_its_rows_stay(store: ObjectStore, tmp_path: Path) -> None:
