@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from trainables.testing.trainables import TRAINABLE, TrainableCase, check_resume
 from trainables.trainable import Trainable
 
 MAKES_SOUNDS = ("Autoencoder", "ImageToSound")
+CONDITIONAL = {"prior": "conditional", "route": "sample"}
 TRAINABLES = {name: load_trainable(name, Path()) for name in find_trainables()}
 
 
@@ -104,6 +106,24 @@ def test_a_trainable_is_what_its_declaration_says(name: str) -> None:
     assert declaration.class_name() == trainable.class_name() == trainable.__name__
     assert (declaration.can_render(), declaration.can_evaluate()) == (trainable.can_render(), trainable.can_evaluate())
     assert not {"Config", "METRICS", "RENDERING", "GENERATES", "DEBUG", "reported"} & vars(trainable).keys()
+
+
+@pytest.mark.parametrize(("name", "settings"), [("autoencoder", {"loss": "vae"}), ("image_to_sound", CONDITIONAL)])
+def test_a_trial_from_a_graphics_card_goes_on_on_a_processor(
+    corpus: Corpus, name: str, settings: dict[str, Any]
+) -> None:
+    first = make(TRAINABLES[name], corpus, **settings)
+    first.step()
+    state = first.state_dict()
+    # The state of a generator on a card: its seed and its position.
+    other_noise = torch.arange(16, dtype=torch.uint8)
+    metrics = []
+    for noise in (other_noise, other_noise, other_noise + 1):
+        resumed = make(TRAINABLES[name], corpus, seed=9, **settings)
+        # A copy, because an optimizer keeps the tensors that it is given.
+        resumed.load_state_dict({**deepcopy(state), "noise": noise})
+        metrics.append(resumed.step())
+    assert metrics[0] == metrics[1] and metrics[0]["train/loss"] != metrics[2]["train/loss"]
 
 
 @pytest.mark.parametrize("promise", LOSS, ids=str)

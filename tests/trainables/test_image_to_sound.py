@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from pydantic import ValidationError
@@ -19,11 +20,12 @@ from trainables.components.assessment.pair_baselines import choose_at_random, ch
 from trainables.components.audio.spectrogram import log_power
 from trainables.components.generation import open_model, save_model
 from trainables.components.judges.sound_judge import open_judge
-from trainables.components.pictures.augmentation import as_floats
+from trainables.components.pictures.augmentation import Pictures, as_floats
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import clip_power
 from trainables.corpora.opening import open_corpus
 from trainables.errors import InputError
+from trainables.image_to_sound import retrieval_table
 from trainables.image_to_sound.model import Distribution, measure_unit
 from trainables.image_to_sound.trainable import ImageToSound
 from trainables.image_to_sound.training_loss import divergence
@@ -218,6 +220,40 @@ class TestLearning:
         assert measure_unit(latents, least=torch.tensor([0.5, 2.0, 0.0]))[1].tolist() == [1.0, 2.0, pytest.approx(1e-3)]
 
 
+class TestHeldOutContrast:
+    @pytest.mark.parametrize("class_share", [0.0, 1.0])
+    def test_a_learnt_model_is_better_than_a_collapsed_one(self, corpus: Corpus, class_share: float) -> None:
+        objective = make(corpus, contrastive_weight=2.0, class_share=class_share).objective
+        # In the order of classes, as a corpus has them.
+        labels, recordings = torch.arange(3).repeat_interleave(64), torch.arange(192)
+        learnt = torch.nn.functional.one_hot(labels, 8) + 0.1 * torch.randn(
+            192, 8, generator=torch.Generator().manual_seed(0)
+        )
+        collapsed = torch.ones(192, 8)
+        losses = [objective.held_out_contrast(each, each, labels, recordings) for each in (learnt, collapsed)]
+        assert losses[0] < 0.9 * losses[1]
+        assert losses[1] == pytest.approx(2 * np.log(8)), "of batches of 8, as in training"
+
+    def test_a_last_pair_alone_does_not_count(self, corpus: Corpus) -> None:
+        objective = make(corpus, contrastive_weight=1.0).objective
+        latents, labels = torch.ones(9, 8), torch.zeros(9, dtype=torch.int64)
+        assert objective.held_out_contrast(latents, latents, labels, torch.arange(9)) == pytest.approx(np.log(8))
+        alone = latents[:1], latents[:1], labels[:1], labels[:1]
+        assert objective.held_out_contrast(*alone) == 0
+
+    def test_it_is_a_part_of_the_validation_loss(self, corpus: Corpus) -> None:
+        without, weighed = (make(corpus, contrastive_weight=weight) for weight in (0.0, 0.5))
+        difference = weighed._validate()["val/loss"] - without._validate()["val/loss"]
+        with torch.no_grad():
+            order = torch.arange(len(weighed.validation))
+            latents = (
+                weighed.model.standardize(encode(weighed.validation, order)[0])
+                for encode in (weighed._encode_pictures, weighed._encode_sounds)
+            )
+            expected = weighed.objective.held_out_contrast(*latents, *weighed.validation.identify(order))
+        assert difference == pytest.approx(expected, rel=1e-4) and expected > 0.1
+
+
 SHARED = {"linear_path": "pca", "spectrogram": "24x64", "latent_dim": 8, "width": 8}
 
 
@@ -408,14 +444,23 @@ class TestRoutes:
             model, seen = each.model, self.seen(each)
             one, same, other = (model.apply_route(seen, "sample", torch.Generator().manual_seed(k)) for k in (1, 1, 2))
             assert torch.equal(one, same) and not torch.equal(one, other)
-            assert torch.equal(model.apply_route(seen, "sample"), model.apply_route(seen, "sample")), (
-                "the same when judged"
-            )
             first: Any = tuple(None if part is None else part[:1].expand(4000, -1) for part in seen)
             drawn = model.apply_route(first, "sample", torch.Generator().manual_seed(3))
             spread = model.pair_deviation if seen[1] is None else (seen[1][0] / 2).exp()
             torch.testing.assert_close(drawn.std(dim=0), spread, rtol=0.1, atol=1e-4)
             torch.testing.assert_close(drawn.mean(dim=0), seen[0][0], rtol=0, atol=float(0.1 * spread.max()))
+
+    def test_pictures_of_a_pass_get_different_noise_and_passes_the_same(self, trainable: ImageToSound) -> None:
+        rendering = trainable.config.model_copy(update={"route": "sample"})
+        seen = self.seen(trainable)
+        passes = []
+        for _ in range(2):
+            generate = trainable.model.generate_pass(rendering, ON_PROCESSOR)
+            with torch.no_grad():
+                passes.append([generate(seen) for _ in range(2)])
+        first, second = passes
+        assert not torch.equal(first[0], first[1])
+        assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
     def test_how_far_pictures_are_from_their_sounds_is_known(self, trainable: ImageToSound) -> None:
         with torch.no_grad():
@@ -475,6 +520,26 @@ def test_the_test_split_is_looked_for_among_all_held_out_recordings(corpus: Corp
     expected = [1 + int((row > row[index]).sum()) for index, row in enumerate(cosines)]
     recordings = pairs.recordings[first.numpy()]
     assert [table["image_to_sound_rank"][name] for name in recordings] == expected
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_search_in_parts_finds_the_same(
+    corpus: Corpus, split: Literal["validation", "test"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainable = make(corpus, phase="zero")
+    trainable.step()
+    whole = trainable.evaluate(split)
+    sizes: list[int] = []
+    encode_pictures = trainable.model.encode_pictures
+
+    def count(pictures: Pictures, autocast: torch.autocast) -> Distribution:
+        sizes.append(len(pictures))
+        return encode_pictures(pictures, autocast)
+
+    monkeypatch.setattr(retrieval_table, "BATCH_CLIPS", 2)
+    monkeypatch.setattr(trainable.model, "encode_pictures", count)
+    pd.testing.assert_frame_equal(trainable.evaluate(split), whole, check_exact=False, rtol=1e-5)
+    assert sizes.count(2) > 0
 
 
 class TestPairs:

@@ -12,8 +12,10 @@ import torch
 from pydantic import ValidationError
 
 from tests.trainables.test_contracts import assert_equal
+from trainables.components.flow.training import FlowTraining
 from trainables.components.generation import open_model, save_model
 from trainables.corpora.corpus import Corpus
+from trainables.image_to_sound import trainable as image_to_sound
 from trainables.image_to_sound.declaration import ImageToSoundDeclaration
 from trainables.image_to_sound.sound_flow import make_conditions
 from trainables.image_to_sound.trainable import DISTRIBUTION_METRICS, ImageToSound
@@ -77,6 +79,28 @@ def test_a_flow_beside_them_changes_nothing_of_the_other_networks(corpus: Corpus
     assert_equal(
         {name: value for name, value in state.items() if not name.startswith("flow.")}, without.state_dict()["model"]
     )
+
+
+def test_a_flow_sees_other_pairs_in_each_epoch_where_not_all_are_encoded(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_to_sound, "MAX_TRAIN_LATENTS", 6)
+    whole = make(corpus, **FLOW)
+    drawn: list[torch.Tensor] = []
+    draw = FlowTraining.draw_positions
+
+    def keep(training: FlowTraining, count: int, most: int) -> torch.Tensor:
+        drawn.append(draw(training, count, most))
+        return drawn[-1]
+
+    monkeypatch.setattr(FlowTraining, "draw_positions", keep)
+    expected = [whole.step() for _ in range(2)]
+    assert [len(positions.unique()) for positions in drawn] == [6, 6] and not torch.equal(*drawn)
+    assert len(whole.model.train_latents) == 6
+    first, second = make(corpus, **FLOW), make(corpus, seed=9, **FLOW)
+    assert first.step() == expected[0]
+    second.load_state_dict(first.state_dict())
+    assert second.step() == expected[1]
 
 
 def test_only_with_a_flow_are_its_metrics_reported() -> None:

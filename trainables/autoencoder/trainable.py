@@ -49,6 +49,7 @@ from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import Split
 from trainables.support.progress import Progress, silent
+from trainables.support.randomness import restore_generator
 from trainables.trainable import Media
 
 BETA1 = 0.9
@@ -291,7 +292,8 @@ class Autoencoder(AutoencoderDeclaration, BatchTrainable):
         self.num_steps = state["num_steps"]
         # Generators' states live on the CPU, wherever the checkpoint was loaded to.
         self._order.set_state(state["order"].cpu())
-        self._noise.set_state(state["noise"].cpu())
+        # Its own was on the device that the checkpoint was trained on.
+        restore_generator(self._noise, state["noise"])
         self.batches.load_state_dict(state.get("batches", {}))
         # A recorded step would still read the optimizer's old state.
         self._replayed = GraphReplayer(self._noise)

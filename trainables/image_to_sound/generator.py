@@ -1,26 +1,54 @@
-"""Generates sounds for pictures with an exported model of image_to_sound, without its corpus."""
+"""Exports a model of image_to_sound, and generates sounds for pictures with it, without its corpus."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
 from trainables.components.assessment.media import limit_to_full_scale
 from trainables.components.generation import Generated, Generator, Kind, Model, register_generator
 from trainables.components.judges.networks import NETWORKS
-from trainables.components.judges.sound_judge import Judge
+from trainables.components.judges.sound_judge import Judge, open_judge
 from trainables.components.pictures.augmentation import Pictures, as_floats
 from trainables.components.representation.phase_rendering import render_magnitudes
 from trainables.corpora.picture_files import read_picture
 from trainables.image_to_sound.config import ImageToSoundConfig
-from trainables.image_to_sound.model import SoundFromPicture
+from trainables.image_to_sound.model import DRAWN_ROUTES, SoundFromPicture
+
+if TYPE_CHECKING:
+    from trainables.corpora.corpus import Corpus
 
 TRAIN_LATENTS, PAIR_DEVIATION = "known", "spread"
 """Names of the two tensors in an exported model."""
 MODEL, NORMALIZATION, JUDGE = "model.", "normalization.", "judge."
 """Prefixes of the other tensors."""
+
+
+def export_model(trained: SoundFromPicture, config: ImageToSoundConfig, corpus: Corpus) -> Model:
+    """Return a trained model, its normalization, its latents of training sounds and its judge, for `SoundGenerator`.
+
+    Args:
+        trained: the model.
+        config: its settings, of which `evaluate:` may have changed those of its rendering.
+        corpus: has the classes and the judge.
+    """
+    judge = open_judge(corpus)
+    parts = {
+        MODEL: trained.state_dict(),
+        NORMALIZATION: trained.normalizer.state_dict()["magnitude"],
+        JUDGE: judge.state_dict(),
+        "": {TRAIN_LATENTS: trained.train_latents, PAIR_DEVIATION: trained.pair_deviation},
+    }
+    settings = {
+        "config": config.model_dump(mode="json"),
+        "classes": list(corpus.classes),
+        **corpus.clip_format.settings,
+        "judge": judge.id,
+    }
+    tensors = {prefix + key: value for prefix, part in parts.items() for key, value in part.items()}
+    return Model("image_to_sound", settings, tensors)
 
 
 @register_generator("image_to_sound")
@@ -65,7 +93,7 @@ class SoundGenerator(Generator[Pictures]):
         mean, log_variance = self.model.encode_pictures(source.to(self.device), autocast)
         route = self.config.route
         generator = torch.Generator().manual_seed(seed)
-        first = self.model.apply_route((mean, log_variance), route, generator if route in ("sample", "flow") else None)
+        first = self.model.apply_route((mean, log_variance), route, generator if route in DRAWN_ROUTES else None)
         other_variances = None if log_variance is None else log_variance.expand(count - 1, -1)
         repeated = mean.expand(count - 1, -1), other_variances
         others = self.model.apply_route(repeated, "sample" if route == "decode" else route, generator)

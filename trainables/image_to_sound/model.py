@@ -5,7 +5,7 @@ It needs no corpus, so that an exported model is these weights and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -30,6 +30,8 @@ MAX_TRAIN_LATENTS = 4096
 """Training sounds that the route `retrieve` searches, at most."""
 NUM_CANDIDATES = 5
 """The route `retrieve` with a random generator chooses among so many nearest sounds."""
+DRAWN_ROUTES: frozenset[Route] = frozenset({"sample", "flow"})
+"""Routes that draw random numbers for every picture."""
 Clips = Float[Tensor, "clips 1 frames bins"]
 Distribution = tuple[Latents, Latents | None]
 """Mean and log-variance of latents; no log-variance with `prior: none`."""
@@ -160,8 +162,8 @@ class SoundFromPicture(nn.Module):
             distribution: the latents of the pictures.
             route: `decode` takes their mean, `sample` draws around it, `retrieve` takes the latents of the training
                 sounds with the highest cosine similarity, and `flow` those that the flow generates for the mean.
-            generator: on the CPU. With it `retrieve` chooses at random among the `NUM_CANDIDATES` nearest sounds.
-                Without it `retrieve` takes the nearest, and `sample` and `flow` draw with a fixed seed.
+            generator: on the CPU; `sample` and `flow` need it. With it `retrieve` chooses at random among the
+                `NUM_CANDIDATES` nearest sounds, and without it `retrieve` takes the nearest.
             rendering: has the flow's number of steps and guidance; the config of the trial if it is None.
         """
         mean, log_variance = distribution
@@ -171,11 +173,11 @@ class SoundFromPicture(nn.Module):
             case "sample":
                 # Without a predicted variance, it is the error that training pictures have on average.
                 deviation = self.pair_deviation if log_variance is None else (log_variance / 2).exp()
-                drawn = torch.randn(mean.shape, generator=generator or torch.Generator().manual_seed(0))
-                return mean + deviation * drawn.to(mean.device)
+                assert generator is not None, "it draws"
+                return mean + deviation * torch.randn(mean.shape, generator=generator).to(mean.device)
             case "flow":
                 assert self.flow is not None, "the settings were checked"
-                generator = generator or torch.Generator().manual_seed(0)
+                assert generator is not None, "it draws"
                 return self.flow.generate(mean, self.unit, generator, rendering or self.config)
         queries, items = self.standardize(mean), self.standardize(self.train_latents)
         similarity = F.normalize(queries, dim=1) @ F.normalize(items, dim=1).T
@@ -184,6 +186,25 @@ class SoundFromPicture(nn.Module):
             return self.train_latents[nearest[:, 0]]
         chosen = torch.randint(nearest.shape[1], (len(mean), 1), generator=generator)
         return self.train_latents[nearest.gather(1, chosen.to(nearest.device))[:, 0]]
+
+    def generate_pass(
+        self, rendering: ImageToSoundConfig, autocast: torch.autocast
+    ) -> Callable[[Distribution], Spectrograms]:
+        """Return a function that generates log-power in nats from the latents of pictures, in the batches of one pass.
+
+        Each picture of a pass gets its own random numbers, and every pass the same.
+
+        Args:
+            rendering: has the route, and the flow's number of steps and guidance.
+            autocast: the precision of the networks.
+        """
+        route = rendering.route
+        noise = torch.Generator().manual_seed(0) if route in DRAWN_ROUTES else None
+
+        def generate(distribution: Distribution) -> Spectrograms:
+            return self.decode_log_power(self.apply_route(distribution, route, noise, rendering=rendering), autocast)
+
+        return generate
 
     def set_unit(self, latents: Latents) -> None:
         """Set `unit` to the mean and the standard deviation of the latents of training sounds."""

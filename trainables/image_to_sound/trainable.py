@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -23,7 +22,7 @@ from trainables.components.judges.sound_judge import open_judge
 from trainables.components.networks.backbones import Backbone
 from trainables.components.pictures.augmentation import augment
 from trainables.components.representation.phase_rendering import render_magnitudes
-from trainables.components.shapes import Latents, Scalar
+from trainables.components.shapes import Latents, Scalar, Spectrograms
 from trainables.components.training.batch_trainable import BatchTrainable
 from trainables.components.training.batches import Batch, Batches
 from trainables.components.training.loop import Buffers, descend, fetch_values, finite_means, warm_up
@@ -33,12 +32,13 @@ from trainables.corpora.splits import Split
 from trainables.image_to_sound.audio_weights import FIT_CLIPS, initialize_audio, load_audio
 from trainables.image_to_sound.config import ImageToSoundConfig
 from trainables.image_to_sound.declaration import ImageToSoundDeclaration
-from trainables.image_to_sound.generator import JUDGE, MODEL, NORMALIZATION, PAIR_DEVIATION, TRAIN_LATENTS
+from trainables.image_to_sound.generator import export_model
 from trainables.image_to_sound.model import MAX_TRAIN_LATENTS, Distribution, SoundFromPicture
 from trainables.image_to_sound.references import reference_lines
-from trainables.image_to_sound.retrieval_table import retrieval_table, search_pairs
+from trainables.image_to_sound.retrieval_table import compare_latents, retrieval_table
 from trainables.image_to_sound.training_loss import PairObjective
 from trainables.support.progress import Progress, silent
+from trainables.support.randomness import restore_generator
 from trainables.trainable import SPLIT_METRICS, Media
 
 BETAS = (0.9, 0.99)
@@ -110,13 +110,21 @@ class ImageToSound(ImageToSoundDeclaration, BatchTrainable):
         metrics = self._train_epoch()
         picture_latents = self._update_train_latents()
         if self._flow_training is not None:
-            metrics |= self._train_flow(self._flow_training, picture_latents)
+            metrics |= self._train_flow(self._flow_training, self.model.train_latents, picture_latents)
         return metrics | self._validate()
 
-    def _train_flow(self, training: FlowTraining, picture_latents: Latents) -> dict[str, float]:
-        """Train the flow on the latents of training pairs, with the networks as they are after the epoch."""
+    def _train_flow(self, training: FlowTraining, sounds: Latents, pictures: Latents) -> dict[str, float]:
+        """Train the flow on the latents of training pairs, with the networks as they are after the epoch.
+
+        The latents that were given are those of all pairs, or else other pairs are drawn in each epoch.
+        """
         assert self.model.flow is not None
-        targets, conditions = self.model.flow.prepare(self.model.train_latents, picture_latents, self.model.unit)
+        if len(sounds) < len(self.train):
+            parts = training.draw_positions(len(self.train), MAX_TRAIN_LATENTS).split(FIT_CLIPS)
+            sounds, pictures = (
+                self._encode_train(encode, parts) for encode in (self._encode_sounds, self._encode_pictures)
+            )
+        targets, conditions = self.model.flow.prepare(sounds, pictures, self.model.unit)
         num_batches = min(self.config.flow_batches, self.batches_per_epoch or self.config.flow_batches)
         return {"train/flow_loss": training.run(targets, conditions, num_batches)["train/flow_loss"]}
 
@@ -153,12 +161,17 @@ class ImageToSound(ImageToSoundDeclaration, BatchTrainable):
         self.model.eval()
         positions = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))[:MAX_TRAIN_LATENTS]
         parts = positions.split(FIT_CLIPS)
-        sound_latents = torch.cat([self._encode_sounds(self.train, part)[0] for part in parts])
+        sound_latents = self._encode_train(self._encode_sounds, parts)
         # Before pictures are encoded: their latents are predicted in this unit.
         self.model.set_unit(sound_latents)
-        picture_latents = torch.cat([self._encode_pictures(self.train, part)[0] for part in parts])
+        picture_latents = self._encode_train(self._encode_pictures, parts)
         self.model.set_train_latents(sound_latents, picture_latents)
         return picture_latents
+
+    @torch.no_grad()
+    def _encode_train(self, encode: Callable[[PairSplit, Tensor], Distribution], parts: Sequence[Tensor]) -> Latents:
+        """Return the latents of training pairs at these positions: of their sounds, or of their pictures."""
+        return torch.cat([encode(self.train, part)[0] for part in parts])
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
@@ -172,30 +185,25 @@ class ImageToSound(ImageToSoundDeclaration, BatchTrainable):
             losses.append(len(part) * self.objective(picture_distribution, target, *identity, self._autocast()).item())
             picture_distributions.append(picture_distribution)
             sounds.append(self.model.encode_sounds(target, self._autocast())[0])
-        metrics = self.assessor.assess((self._generate(distribution) for distribution in picture_distributions), grid)
+        metrics = self.assessor.assess(map(self._generate_pass(), picture_distributions), grid)
         reconstructions = (self.model.decode_log_power(part, self._autocast()) for part in sounds)
         reconstruction_metrics = self.assessor.assess(reconstructions, grid, by_added_judges=False)
         for name in ("fvu", "judge_accuracy"):
             metrics[f"reconstruction_{name}"] = reconstruction_metrics[name]
         picture_latents = self.model.standardize(torch.cat([mean for mean, _ in picture_distributions]))
         sound_latents = self.model.standardize(torch.cat(sounds))
-        firsts = self.validation.first_of_each_recording()
-        labels = self.validation.labels[firsts].to(self.device)
-        for prefix, hits in search_pairs(picture_latents[firsts], sound_latents[firsts], labels).items():
-            metrics |= hits.metrics(prefix)
-        metrics["latent_mse"] = (picture_latents - sound_latents).square().mean().item()
-        metrics["modality_gap"] = (picture_latents.mean(dim=0) - sound_latents.mean(dim=0)).norm().item()
-        metrics["loss"] = sum(losses) / len(self.validation)
+        metrics |= compare_latents(picture_latents, sound_latents, self.validation)
+        contrast = self.objective.held_out_contrast(picture_latents, sound_latents, *self.validation.identify(order))
+        metrics["loss"] = sum(losses) / len(self.validation) + contrast
         if self.model.flow is not None:
             means = torch.cat([mean for mean, _ in picture_distributions])
             held_out = self.model.flow.prepare(torch.cat(sounds), means, self.model.unit)
             metrics["flow_loss"] = self.model.flow.validation_loss(*held_out)
         return {f"val/{name}": value for name, value in metrics.items()}
 
-    def _generate(self, distribution: Distribution) -> Float[Tensor, "clips frames bins"]:
-        """Generate magnitudes by the config's route; the same ones in every call."""
-        latents = self.model.apply_route(distribution, self.config.route, rendering=self.config)
-        return self.model.decode_log_power(latents, self._autocast())
+    def _generate_pass(self) -> Callable[[Distribution], Spectrograms]:
+        """Return a function that generates magnitudes for the batches of a pass; the same ones in every pass."""
+        return self.model.generate_pass(self.config, self._autocast())
 
     def _encode_pictures(self, pairs: PairSplit, positions: Tensor) -> Distribution:
         return self.model.encode_pictures(pairs.pictures(positions), self._autocast())
@@ -211,7 +219,7 @@ class ImageToSound(ImageToSoundDeclaration, BatchTrainable):
         if not len(pairs):
             return Media()
         shown = pairs.pictures(torch.arange(len(pairs)))
-        return media.render(self.corpus, pairs.clips, self._render(pairs.clips), shown.cpu())
+        return media.render(self.corpus, pairs.clips, self._render_pass()(pairs.clips), shown.cpu())
 
     @torch.no_grad()
     def evaluate(self, split: Split) -> pd.DataFrame:
@@ -224,12 +232,12 @@ class ImageToSound(ImageToSoundDeclaration, BatchTrainable):
         self._update_train_latents()
         pairs = self._pairs(self.corpus.indices(split))
         motion = open_motion(self.corpus)
-        table = media.evaluate(self.corpus, split, self._render, self.device, pairs.clips, motion)
+        table = media.evaluate(self.corpus, split, self._render_pass(), self.device, pairs.clips, motion)
         # The test split is searched among all held-out recordings, so that its ranks are out of more.
         splits = [pairs] if split == "validation" else [pairs, self.validation]
         judge = open_judge(self.corpus, device=self.device)
         table = table.merge(
-            retrieval_table(self.model, splits, self._generate, judge, self._autocast()), on="recording"
+            retrieval_table(self.model, splits, self._generate_pass(), judge, self._autocast()), on="recording"
         )
         table.attrs[SPLIT_METRICS] = self._assess_distribution(split, pairs)
         return table
@@ -241,34 +249,25 @@ class ImageToSound(ImageToSoundDeclaration, BatchTrainable):
             judge = open_judge(self.corpus, device=self.device)
             assessor = Assessor(self.corpus, split, judge, self.device, pairs.clips)
         parts = torch.arange(len(pairs)).split(BATCH_CLIPS)
-        generated = (self._generate(self._encode_pictures(pairs, part)) for part in parts)
+        generated = map(self._generate_pass(), (self._encode_pictures(pairs, part) for part in parts))
         metrics = assessor.assess(generated, self.config.clip_representation.grid)
         return {name: metrics[name] for name in DISTRIBUTION_METRICS}
 
-    def _render(self, clips: NDArray[np.int64]) -> Rendered:
-        """Generate sounds for the pictures of some clips, which all have one."""
-        pairs = self._pairs(clips)
-        distribution = self._encode_pictures(pairs, torch.arange(len(pairs)))
-        log_power = self.config.clip_representation.grid.to_full(self._generate(distribution))
-        return Rendered(log_power, render_magnitudes(log_power, self.config.phase))
+    def _render_pass(self) -> Callable[[NDArray[np.int64]], Rendered]:
+        """Return a function that generates sounds for the pictures of clips, which all have one, in one pass."""
+        generate = self._generate_pass()
+
+        def render(clips: NDArray[np.int64]) -> Rendered:
+            pairs = self._pairs(clips)
+            distribution = self._encode_pictures(pairs, torch.arange(len(pairs)))
+            log_power = self.config.clip_representation.grid.to_full(generate(distribution))
+            return Rendered(log_power, render_magnitudes(log_power, self.config.phase))
+
+        return render
 
     def exported(self) -> Model:
         """Return the model, its normalization, its latents of training sounds and its judge, for `SoundGenerator`."""
-        judge = open_judge(self.corpus)
-        parts = {
-            MODEL: self.model.state_dict(),
-            NORMALIZATION: self.model.normalizer.state_dict()["magnitude"],
-            JUDGE: judge.state_dict(),
-            "": {TRAIN_LATENTS: self.model.train_latents, PAIR_DEVIATION: self.model.pair_deviation},
-        }
-        settings = {
-            "config": self.config.model_dump(mode="json"),
-            "classes": list(self.corpus.classes),
-            **self.corpus.clip_format.settings,
-            "judge": judge.id,
-        }
-        tensors = {prefix + key: value for prefix, part in parts.items() for key, value in part.items()}
-        return Model("image_to_sound", settings, tensors)
+        return export_model(self.model, self.config, self.corpus)
 
     def state_dict(self) -> dict[str, Any]:
         """Return config, model, optimizer, normalization, number of steps and states of the random generators."""
@@ -295,6 +294,7 @@ class ImageToSound(ImageToSoundDeclaration, BatchTrainable):
             self._flow_training.load_state_dict(state["flow"])
         # Generators' states live on the CPU, wherever the checkpoint was loaded to.
         self._order.set_state(state["order"].cpu())
-        self._noise.set_state(state["noise"].cpu())
+        # Its own was on the device that the checkpoint was trained on.
+        restore_generator(self._noise, state["noise"])
         self.batches.load_state_dict(state.get("batches", {}))
         self._update_train_latents()

@@ -1,16 +1,19 @@
-"""The global random generators of Python, numpy and torch: functions that seed, save and restore them.
+"""Random generators: functions that seed, save and restore the global ones, and one that restores one of torch.
 
-Code that runs a trainable seeds them before construction, and saves them beside the trainable's `state_dict`.
+Code that runs a trainable seeds the global generators of Python, numpy and torch before construction, and saves them
+beside the trainable's `state_dict`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 
 def seed_everything(seed: int) -> None:
@@ -40,3 +43,22 @@ def restore_random_states(states: Mapping[str, Any]) -> None:
     torch.set_rng_state(states["torch"].cpu())
     for device, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
         torch.cuda.set_rng_state(state.cpu(), device)
+
+
+def restore_generator(generator: torch.Generator, state: Tensor) -> None:
+    """Restore the state of a generator; one that a generator of another kind of device saved seeds it.
+
+    The state of a generator on a graphics card is its seed and its position, 16 bytes. That of one on the processor is
+    5,056 bytes, and neither can be converted. The numbers that follow are then others, but always the same ones.
+
+    Args:
+        generator: on any device.
+        state: what `get_state` of it, or of a generator on another device, returned; on any device.
+    """
+    # `torch.load` may have moved the state to a card; every generator takes its state from the processor.
+    state = state.cpu()
+    if len(state) == len(generator.get_state()):
+        generator.set_state(state)
+    else:
+        digest = hashlib.sha256(state.numpy().tobytes()).digest()
+        generator.manual_seed(int.from_bytes(digest[:8], "little"))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from trainables.components.flow.latent_flow import LatentFlow
 from trainables.components.flow.velocity import Conditions
@@ -56,13 +58,17 @@ class FlowTraining:
         """The learning rate of the last step."""
         return float(self._optimizer.param_groups[0]["lr"])
 
+    def draw_positions(self, count: int, most: int) -> Int64[Tensor, " positions"]:
+        """Draw positions below `count`, `most` at most, each once, from the random numbers of this training."""
+        return torch.randperm(count, generator=self._generator)[:most]
+
     def run(self, latents: Latents, conditions: Conditions, num_steps: int) -> dict[str, float]:
         """Make optimizer steps, and return the means of `train/flow_loss` and `train/grad_norm` over the finite ones.
 
         The number of the others is `train/nonfinite_steps`.
 
         Args:
-            latents: of all training clips, in units of their standard deviation.
+            latents: of training clips, in units of their standard deviation.
             conditions: theirs.
             num_steps: number of steps.
         """
