@@ -82,10 +82,11 @@ def test_a_damaged_trial_is_tried_again_after_pauses_that_double_and_stops_no_ot
     thread = Follower(fetch, said.append)
     thread.put(1)
     with thread.run(lambda: None, lambda: False):
-        while len(tries) < 4:
+        deadline_s = time.monotonic() + 30
+        while len(tries) < 4 and time.monotonic() < deadline_s:
             time.sleep(0.01)
         thread.put(2)
-        while not others:
+        while not others and time.monotonic() < deadline_s:
             time.sleep(0.01)
     gaps = [after - before for before, after in itertools.pairwise(tries[:4])]
     assert all(gap > pause for gap, pause in zip(gaps, (0.1, 0.2, 0.4), strict=True)), gaps

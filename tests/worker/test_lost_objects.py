@@ -15,7 +15,7 @@ from orchestrator.exchange.writers import Writer
 from orchestrator.state.paths import TRIAL_LOG
 from orchestrator.storage.objects import ObjectStore
 from orchestrator.worker.actor import Worker
-from orchestrator.worker.remote_home import trial_folders
+from orchestrator.worker.remote_home import local_trial_folder
 from orchestrator.worker.spec import TrialSpec
 from tests.worker.test_overlap import DRIVER, PREFIX, spec, start, state_in, store, undisturbed, without_times
 
@@ -79,7 +79,7 @@ def test_a_task_that_was_given_up_leaves_the_folder_of_a_newer_one(
         worker._remote_home.begin()
     old.step()
     old._remote_home.wait()
-    names = {folder.name for folder in trial_folders(store.uri, "tiny", 1).iterdir()}
+    names = {folder.name for folder in local_trial_folder(store.uri, "tiny", 1).iterdir()}
     assert names == {f"{DRIVER}-0001", f"{DRIVER}-0002", f"{DRIVER}-0001-e7"}
     for worker in (old, *newer):
         worker.cleanup()
